@@ -14,6 +14,7 @@ from napari_wbc.detect.hsv import HsvDetector
 from napari_wbc.imaging.pyramid import opening
 from napari_wbc.imaging.read import open_slide
 from napari_wbc.layers.region import region_layer
+from napari_wbc.layers.zones import clear_zones, zones_layer
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.slide import FieldOfView, Slide
@@ -317,6 +318,32 @@ def test_the_monolayer_limits_the_work(opened, wait):
     wait(opened)
     (looked_at,) = opened.analysis._kept_note()["looked_at"].values()
     assert "the monolayer" in looked_at
+
+
+def test_a_corrected_monolayer_limits_the_work_and_is_kept(opened, wait):
+    opened.analysis.film.map.click()
+    wait(opened)
+    layer = zones_layer(opened.viewer)
+    assert opened.analysis.film.where.currentText() == MONOLAYER
+    corner = layer.data_to_world((-0.5, -0.5))
+    assert corner == pytest.approx(opened.view.image_layer.data_to_world((-0.5, -0.5)))
+    # Only the left blocks are monolayer now.
+    layer.data[:] = 1
+    layer.data[:, 0] = 2
+    edge = layer.metadata["side"]
+    opened.analysis.run.click()
+    wait(opened)
+    lefts = [cell.detection.bbox.center[1] for cell in opened.session.table.values()]
+    assert lefts
+    assert max(lefts) < edge < SIDE
+    # It comes back when the film is opened anew, and limits the work although it is not shown.
+    kept = layer.data.copy()
+    clear_zones(opened.viewer)
+    zones = opened.analysis.film.value(opened.session.slide.fields).zones
+    assert zones["monolayer"].bounds[2] == edge
+    opened.analysis.film.map.click()
+    wait(opened)
+    assert np.array_equal(zones_layer(opened.viewer).data, kept)
 
 
 def test_thumbnails_are_cut_without_reading_the_film(opened, wait, qtbot, monkeypatch):

@@ -6,7 +6,7 @@ do not matter; the coarsest level that shows red cells at all is read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -67,6 +67,17 @@ class Zones:
         bottom = np.minimum((rows + 1) * self.side, self.shape[0])
         right = np.minimum((cols + 1) * self.side, self.shape[1])
         return shapely.union_all(shapely.box(cols * self.side, rows * self.side, right, bottom))
+
+
+def with_areas(zones: Zones, areas: Mapping[Zone, shapely.Geometry]) -> Zones:
+    """Zones whose blocks are what areas say: those whose middle lies in none are glass."""
+    kinds = np.zeros_like(zones.kinds)
+    rows, cols = (np.indices(kinds.shape) + 0.5) * zones.side
+    # Blocks at the edges are cut, and their middles may lie outside the slide.
+    rows, cols = np.minimum(rows, zones.shape[0] - 0.5), np.minimum(cols, zones.shape[1] - 0.5)
+    for zone, area in areas.items():
+        kinds[shapely.contains_xy(area, cols, rows)] = ZONES.index(zone)
+    return Zones(zones.side, zones.shape, kinds)
 
 
 def zones_steps(pyramid: Pyramid, red_cell: float) -> Steps[Zones]:

@@ -18,7 +18,7 @@ from napari_wbc.detect.tiled import Tile
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.pyramid.base import Pyramid
 from napari_wbc.imaging.pyramid.opening import fingerprint, is_whole_slide, open_pyramid
-from napari_wbc.imaging.pyramid.zones import Zones, zones_steps
+from napari_wbc.imaging.pyramid.zones import zones_steps
 from napari_wbc.model.cell import Detection, Prediction
 from napari_wbc.model.failure import Failure
 from napari_wbc.model.progress import Progress, Steps
@@ -28,7 +28,7 @@ from napari_wbc.pipeline.film.cluster import Cluster
 from napari_wbc.pipeline.film.crew import Crew
 from napari_wbc.pipeline.film.kept import Kept, key_of
 from napari_wbc.pipeline.film.ordered import in_order_steps, named
-from napari_wbc.pipeline.film.regions import inside, with_drawn, zone_areas
+from napari_wbc.pipeline.film.regions import MONOLAYER, inside, with_drawn, zone_areas
 from napari_wbc.pipeline.film.tasks import Classify, Locate, checked_finder
 
 Where: TypeAlias = Literal["everywhere", "monolayer"]
@@ -56,6 +56,9 @@ class FilmOptions:
         Whether only the monolayer counts, which a coarse pass finds.
     area : shapely.Geometry, optional
         Region in (x, y) pixels of the slide outside which no cell counts.
+    zones : mapping of str to shapely.Geometry
+        Monolayer, thin and thick part by name, as a person corrected them; a coarse pass finds them
+        where they are not given.
     regions : mapping of str to shapely.Geometry
         Drawn regions by name, each counted by itself; together they are the area if none is given.
     workers : int
@@ -73,6 +76,7 @@ class FilmOptions:
     most: int | None = None
     where: Where = "everywhere"
     area: shapely.Geometry | None = field(default=None, compare=False)
+    zones: Mapping[str, shapely.Geometry] = field(default_factory=dict, compare=False)
     regions: Mapping[str, shapely.Geometry] = field(default_factory=dict, compare=False)
     workers: int = 1
     keep: Path | None = None
@@ -147,16 +151,18 @@ def analyze_film_steps(
         preset = preset_of(finder)
         plan = yield from plan_steps(pyramid, preset)
         parts: list[str] = []
-        zones = yield from _zones_steps(pyramid, preset.red_cell / plan.scale, options.where)
+        zones = options.zones
+        if not zones:
+            zones = yield from _zones_steps(pyramid, preset.red_cell / plan.scale, options.where)
         if options.area is not None:
             parts.append(f"a drawn region ({_share(options.area, pyramid):.0f} % of the film)")
         if options.where == "monolayer":
-            assert zones is not None
-            area = zones.area("monolayer")
+            area = zones.get(MONOLAYER, shapely.Polygon())
+            share = _share_of_zones(zones)
             if options.area is not None:
                 area = shapely.intersection(area, options.area)
             options = replace(options, area=area)
-            parts.append(f"the monolayer ({100 * zones.share('monolayer'):.0f} % of the film)")
+            parts.append(f"the monolayer ({share:.0f} % of the film)")
     film = _Film(path, name, finder, crew, options, plan, fingerprint(path), on_cells)
     blocks = plan.blocks(options.side, area=options.area, order=options.order, seed=options.seed)
     looked = yield from film.locate_steps(blocks)
@@ -175,19 +181,28 @@ def analyze_film_steps(
         message = f"{path}: {tiles} could not be worked on, all others were: {listed(errors)}."
         failures = (Failure(path, message),)
         notes.append(message)
-    regions = with_drawn(zone_areas(zones) if zones else {}, options.regions)
+    regions = with_drawn(zones, options.regions)
     return FilmCells(tuple(located.results), failures, " ".join(notes), looked_at, regions)
 
 
-def _zones_steps(pyramid: Pyramid, red_cell: float, where: Where) -> Steps[Zones | None]:
-    """The zones of a film; None where it shows too little, or is damaged, and can do without."""
+def _zones_steps(
+    pyramid: Pyramid, red_cell: float, where: Where
+) -> Steps[Mapping[str, shapely.Geometry]]:
+    """The zones of a film; none where it shows too little, or is damaged, and can do without."""
     try:
-        return (yield from zones_steps(pyramid, red_cell))
+        return zone_areas((yield from zones_steps(pyramid, red_cell)))
     # What of it can be read is worked on all the same; the tiles tell what cannot.
     except WbcError:
         if where == "monolayer":
             raise
-        return None
+        return {}
+
+
+def _share_of_zones(zones: Mapping[str, shapely.Geometry]) -> float:
+    """Percent of a film without its glass that is monolayer."""
+    film = sum(map(shapely.area, zones.values()))
+    monolayer = shapely.area(zones.get(MONOLAYER, shapely.Polygon()))
+    return float(100 * monolayer / film) if film else 0.0
 
 
 def _share(area: shapely.Geometry, pyramid: Pyramid) -> float:

@@ -8,16 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import shapely
 
-from napari_wbc.imaging.pyramid.zones import Zone, Zones
+from napari_wbc.detect.film_plan import plan_steps
+from napari_wbc.detect.mask_rcnn import DetectorPreset
+from napari_wbc.imaging.pyramid.opening import open_pyramid
+from napari_wbc.imaging.pyramid.zones import Zone, Zones, with_areas, zones_steps
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.differential import DEFAULT, Differential, differential
 from napari_wbc.model.policy import Policy
+from napari_wbc.model.progress import Steps
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import Taxonomy
 
@@ -43,6 +48,29 @@ def zone_areas(zones: Zones) -> dict[str, shapely.Geometry]:
     """The zones of a film that hold cells, by name; those that it lacks are left out."""
     areas = {name: zones.area(zone) for zone, name in ZONE_NAMES.items()}
     return {name: area for name, area in areas.items() if shapely.area(area) > 0}
+
+
+def zones_among(regions: Mapping[str, shapely.Geometry]) -> dict[str, shapely.Geometry]:
+    """Those of the regions of a film that are its zones."""
+    return {name: regions[name] for name in ZONE_NAMES.values() if name in regions}
+
+
+def film_zones_steps(path: Path, kept: Mapping[str, shapely.Geometry]) -> Steps[Zones]:
+    """The zones of a film, as a coarse pass finds them, or as they were kept.
+
+    Raises
+    ------
+    ReadError
+        If the slide cannot be read.
+    WbcError
+        If it shows nothing but glass.
+    """
+    with open_pyramid(path) as pyramid:
+        preset = DetectorPreset()
+        plan = yield from plan_steps(pyramid, preset)
+        zones = yield from zones_steps(pyramid, preset.red_cell / plan.scale)
+    areas = {zone: kept[name] for zone, name in ZONE_NAMES.items() if name in kept}
+    return with_areas(zones, areas) if areas else zones
 
 
 def with_drawn(

@@ -108,7 +108,7 @@ class AnalysisPanel(Panel, QWidget):
     def _build(self) -> None:
         self.detector = DetectorWidget()
         self.model = ModelWidget(self.session.taxonomy)
-        self.film = self.own(FilmChoice(self.session, self.view))
+        self.film = self.own(FilmChoice(self.session, self.view, self._kept_regions))
         self.adapt = button("Adjust to this stain")
         self.run = primary(button("Analyze slide"))
         self.run_field = button("This field only")
@@ -119,6 +119,7 @@ class AnalysisPanel(Panel, QWidget):
             "Classify each cell that you draw, move or split, if the slide has predictions"
         )
         self.jobs = JobBar("Analysis")
+        self.film.map.clicked.connect(self._find_zones)
         others = row(self.run_field, self.classify, self.adapt)
         column(
             self, self.detector, self.model, self.film, self.run, others, self.at_once, self.jobs
@@ -245,6 +246,15 @@ class AnalysisPanel(Panel, QWidget):
     def disagreements(self) -> dict[str, str]:
         """Field to how far its cell finders disagreed when it was last analyzed."""
         return from_note(self._kept_note(), self.session.slide)[2]
+
+    def _kept_regions(self, fov_id: str) -> dict[str, Any]:
+        """The regions of a film that its project keeps."""
+        return from_note(self._kept_note(), self.session.slide)[4].get(fov_id, {})
+
+    def _find_zones(self) -> None:
+        field = self.session.field
+        if field is not None and not self.jobs.running:
+            self.jobs.start(self.film.zones_job(), partial(self.film.show_zones, field.fov_id))
 
     def _kept_note(self) -> Any:
         """What the project keeps of the last analysis beside the cells."""

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import shapely
 from qtpy.QtWidgets import QWidget
 
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.pyramid.opening import is_whole_slide
+from napari_wbc.imaging.pyramid.zones import Zones
 from napari_wbc.layers.field import FieldView
 from napari_wbc.layers.region import clear_region, draw_region, region_of
+from napari_wbc.layers.zones import clear_zones, show_zones, zones_of
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView
 from napari_wbc.pipeline.film.analyze import FilmOptions
 from napari_wbc.pipeline.film.kept import forget
+from napari_wbc.pipeline.film.regions import film_zones_steps, zone_areas, zones_among
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.qt.layout import button, choice, column, row
 from napari_wbc.widgets.qt.panel import Panel
@@ -28,18 +34,28 @@ WHERE_TIP = (
     "which a coarse pass finds. Drawn region: the rectangles of the layer region."
 )
 
+MAP_TIP = (
+    "Find the monolayer (green), and the thin and thick parts, and show them as a layer. Paint "
+    "label 2 to add monolayer and 1, 3 or 0 to take it away; the next analysis goes by what is "
+    "painted."
+)
+
 
 class FilmChoice(Panel, QWidget):
     """Where on a scanned film cells are looked for; hidden for fields of a camera."""
 
-    def __init__(self, session: Session, view: FieldView) -> None:
+    def __init__(
+        self, session: Session, view: FieldView, kept: Callable[[str], Mapping[str, Any]]
+    ) -> None:
         super().__init__()
+        self._kept = kept
         self._session = session
         self._view = view
         self.where = choice((WHOLE, MONOLAYER, REGION), WHERE_TIP)
         tip = "Draw rectangles on the film; only cells whose middle lies in one count"
         self.draw = button("Draw region", tip, self._draw)
-        column(self, row(self.where, self.draw, stretch=self.where))
+        self.map = button("Show monolayer", MAP_TIP)
+        column(self, row(self.where, self.draw, self.map, stretch=self.where))
         self.listen(self._on_slide, session.slide_changed)
         self.listen(self._on_field, session.field_changed)
         self._show()
@@ -54,22 +70,45 @@ class FilmChoice(Panel, QWidget):
         """
         keep = self._tiles(fields)
         chosen = self.where.currentText()
+        zones = self._zones(fields)
         if chosen == MONOLAYER:
-            return FilmOptions(where="monolayer", keep=keep)
+            return FilmOptions(where="monolayer", zones=zones, keep=keep)
         if chosen == WHOLE:
-            return FilmOptions(keep=keep)
+            return FilmOptions(zones=zones, keep=keep)
         area = region_of(self._view.viewer)
         if area is None:
             raise WbcError("No region is drawn. Press Draw region and drag over the film.")
         if tuple(fields) != (self._session.field,):
             raise WbcError("The region is drawn on the film in view. Press This field only.")
-        return FilmOptions(area=area, keep=keep)
+        return FilmOptions(area=area, zones=zones, keep=keep)
 
     @property
     def is_film(self) -> bool:
         """Whether the field in view is a scanned film."""
         field = self._session.field
         return field is not None and is_whole_slide(field.path)
+
+    def zones_job(self) -> Callable[[], Steps[Zones]]:
+        """Find the zones of the film in view, or those that its project keeps."""
+        field = self._session.field
+        assert field is not None
+        return partial(film_zones_steps, field.path, self._kept(field.fov_id))
+
+    def show_zones(self, fov_id: str, zones: Zones) -> None:
+        """Show zones, if their film is still in view."""
+        field, image = self._session.field, self._view.image_layer
+        if field is not None and field.fov_id == fov_id and image is not None:
+            show_zones(self._view.viewer, image, zones)
+            self.where.setCurrentText(MONOLAYER)
+
+    def _zones(self, fields: Sequence[FieldOfView]) -> Mapping[str, shapely.Geometry]:
+        """The zones that a person sees or corrected before; of several films, what each shows."""
+        shown = zones_of(self._view.viewer)
+        if tuple(fields) == (self._session.field,):
+            return zone_areas(shown) if shown else zones_among(self._kept(fields[0].fov_id))
+        if shown is not None and self.where.currentText() == MONOLAYER:
+            raise WbcError("The monolayer shown is of the film in view. Press This field only.")
+        return {}
 
     def _tiles(self, fields: Sequence[FieldOfView]) -> Path | None:
         """Where results of tiles of films are kept, so that a cancelled analysis goes on."""
@@ -90,12 +129,14 @@ class FilmChoice(Panel, QWidget):
 
     def _on_slide(self, _slide: object) -> None:
         clear_region(self._view.viewer)
+        clear_zones(self._view.viewer)
         self.where.setCurrentText(WHOLE)
         self._show()
 
     def _on_field(self, _fov_id: str) -> None:
         # A region is in pixels of the film on which it was drawn.
         clear_region(self._view.viewer)
+        clear_zones(self._view.viewer)
         self._show()
 
     def _show(self, *_what: object) -> None:
