@@ -101,6 +101,18 @@ def test_a_scheduler_that_is_lost_is_told_and_the_next_run_goes_on(
     assert said(run(again)) == said(run(analyzed(slide)))
 
 
+def test_a_cluster_whose_workers_are_all_gone_is_told(slide, analyzed, local, monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(module, "CONNECT_S", 1.0)
+    steps = analyzed(slide, cluster=Cluster(local.scheduler_address))
+    for progress in steps:
+        if "locating" in progress.step and progress.done == 1:
+            break
+    local.scale(0)
+    with pytest.raises(WbcError, match="the scheduler has no worker"):
+        run(steps)
+
+
 def test_a_worker_with_other_models_counts_for_nothing(slide, analyzed, local, monkeypatch):
     monkeypatch.setattr(module, "identity", lambda *_models: "another model")
     with pytest.raises(WbcError, match="has other models"):

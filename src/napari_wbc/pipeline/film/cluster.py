@@ -11,7 +11,8 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +30,10 @@ from napari_wbc.weights.device import limit_threads
 
 CONNECT_S = 10.0
 """Seconds for which a scheduler is looked for, and then for its first worker."""
+CLOSE_S = 2.0
+"""Seconds that the end of a connection may take."""
+PATIENCE_S = 60.0
+"""Seconds without a result after which it is asked whether there still is a worker."""
 GPU = "GPU"
 """Resource of workers that have a GPU, where one is asked for."""
 
@@ -164,7 +169,9 @@ class ClusterCrew(Crew):
     ) -> None:
         super().__exit__(kind, error, trace)
         if self._client is not None:
-            self._client.close(timeout=TICK)
+            # Where it is slow, its process ends it.
+            with suppress(TimeoutError):
+                self._client.close(timeout=CLOSE_S)
 
     def connect(self) -> str:
         """Connect to the scheduler; says where its workers and its dashboard are.
@@ -195,30 +202,46 @@ class ClusterCrew(Crew):
             self.connect()
         client = self._client
         yield from self._first_worker(client)
-        tries: Counter[int] = Counter()
         running = {self._submitted(client, task): task for task in waiting}
         try:
-            while running:
-                done = [future for future in running if future.done()]
-                if client.status != "running":
-                    raise self._lost()
-                if not done:
-                    time.sleep(TICK)
-                    yield None
-                for future in done:
-                    task = running.pop(future)
-                    error, answer = self._answer(future)
-                    tries[id(task)] += 1
-                    if not error:
-                        yield Outcome(task, answer)
-                    elif tries[id(task)] < TRIES:
-                        running[self._submitted(client, task)] = task
-                    else:
-                        yield Outcome(task, None, error)
+            yield from self._results(client, running)
         finally:
             # Whoever stopped iterating wants no more of it.
             if running and client.status == "running":
                 client.cancel(list(running), force=True)
+
+    def _results(self, client: Any, running: dict[Any, Task]) -> Iterator[Outcome | None]:
+        """Outcomes of tasks that are with the cluster, each taken out of ``running``."""
+        tries: Counter[int] = Counter()
+        asked = time.monotonic()
+        while running:
+            done = [future for future in running if future.done()]
+            if client.status != "running":
+                raise self._lost()
+            if not done:
+                asked = yield from self._waited(client, asked)
+                continue
+            asked = time.monotonic()
+            for future in done:
+                task = running.pop(future)
+                error, answer = self._answer(future)
+                tries[id(task)] += 1
+                if not error:
+                    yield Outcome(task, answer)
+                elif tries[id(task)] < TRIES:
+                    running[self._submitted(client, task)] = task
+                else:
+                    yield Outcome(task, None, error)
+
+    def _waited(self, client: Any, asked: float) -> Generator[None, None, float]:
+        """Wait a little; when it was last asked for workers."""
+        time.sleep(TICK)
+        yield None
+        # Without a worker dask would wait for ever.
+        if time.monotonic() - asked < PATIENCE_S:
+            return asked
+        yield from self._first_worker(client)
+        return time.monotonic()
 
     def _first_worker(self, client: Any) -> Iterator[None]:
         end = time.monotonic() + CONNECT_S
