@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, TypeAlias
@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from napari_wbc.model.audit import Audit
 from napari_wbc.model.cell import BY_HAND, NOT_KNOWN, Cell, LocatedBy
 from napari_wbc.model.differential import Differential, differential, leukocytes
 from napari_wbc.model.failure import Failure
+from napari_wbc.model.prediction_sets import calibrated
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.stain_alarm import stain_alarm
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
 from napari_wbc.pipeline.film.regions import RegionCount, Regions, by_region
-from napari_wbc.storage.tables import cells_frame, differential_frame, fields_frame
+from napari_wbc.storage.tables import CELL_COLUMNS, cells_frame, differential_frame, fields_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,6 +56,8 @@ class SlideAnalysis:
     were looked at as a whole are left out."""
     regions: Regions = dataclasses.field(default_factory=dict)
     """Field, which is a scanned film, to its regions by name; they are counted apart, too."""
+    audit: Audit | None = None
+    """Of a reviewed slide, if its project has one."""
     classified: bool = True
     """False if PyTorch was missing, so that cells are located only."""
     taxonomy: Taxonomy = EIGHT_CLASSES
@@ -119,6 +123,18 @@ class SlideAnalysis:
         return stain_alarm(self.table.values())
 
     @property
+    def possible_classes(self) -> Iterator[str]:
+        """Classes that each cell may be of, as ``monocyte; lymphocyte``.
+
+        Empty for a reviewed cell, and where too few are reviewed at random; see
+        :mod:`napari_wbc.model.prediction_sets`.
+        """
+        calibration = calibrated(self.table, self.audit)
+        for cell in self.table.values():
+            by_model = cell.prediction if cell.label_source == "prediction" else None
+            yield "; ".join(calibration.possible(by_model)) if calibration and by_model else ""
+
+    @property
     def differential(self) -> Differential:
         """The slide's differential."""
         return differential(self.slide.name, self.table, self.taxonomy)
@@ -160,9 +176,16 @@ class Analysis:
 
     @property
     def cells(self) -> pd.DataFrame:
-        """One row a cell, the columns of ``cells.csv``."""
+        """One row a cell, the columns of ``cells.csv``.
+
+        ``possible_classes`` is among them once 20 cells of a slide are reviewed at random.
+        """
         tables = [(analysis.slide.name, analysis.table) for analysis in self.slides]
-        return cells_frame(tables, self.taxonomy.names)
+        frame = cells_frame(tables, self.taxonomy.names)
+        possible = list(chain.from_iterable(slide.possible_classes for slide in self.slides))
+        if any(possible):
+            frame.insert(len(CELL_COLUMNS), "possible_classes", possible)
+        return frame
 
     @property
     def fields(self) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from napari_wbc.model.step import Step, now
 from napari_wbc.model.table import CellTable, diff
 from napari_wbc.pipeline.analysis import Analysis, SlideAnalysis, analysis_of
 from napari_wbc.pipeline.kept_analysis import from_note, note_key, to_note
+from napari_wbc.pipeline.kept_audit import audit_key, kept_audit
 from napari_wbc.pipeline.report import write_results
 from napari_wbc.storage.workspace import (
     Workspace,
@@ -77,7 +78,8 @@ def workspace_analysis(workspace: Workspace, *, reading: str = "") -> Analysis:
     for slide in slides:
         table = workspace.table(slide.name, reading)
         kept = from_note(workspace.get(note_key(slide.name)), slide)
-        reviewed.append(SlideAnalysis(slide, table, *kept, taxonomy=taxonomy))
+        audit = kept_audit(workspace.get(audit_key(slide.name)))
+        reviewed.append(SlideAnalysis(slide, table, *kept, audit=audit, taxonomy=taxonomy))
     return analysis_of(reviewed)
 
 

@@ -21,11 +21,10 @@ from napari_wbc.model.audit import Audit
 from napari_wbc.model.cell import Annotation, Cell, Detection
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import run
+from napari_wbc.pipeline.kept_audit import audit_key, kept_audit
 from napari_wbc.pipeline.lab_report.choice import Choice, choice_key
 from napari_wbc.pipeline.lab_report.project import (
-    audit_key,
     draw_audit,
-    kept_audit,
     project_report_steps,
 )
 from napari_wbc.pipeline.lab_report.reference import INTERVALS

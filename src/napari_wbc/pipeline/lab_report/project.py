@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.step import now
 from napari_wbc.model.words import listed
 from napari_wbc.pipeline.analysis import Analysis, ReadField, analysis_of
+from napari_wbc.pipeline.kept_audit import audit_key, audit_note, kept_audit, new_audit
 from napari_wbc.pipeline.lab_report.choice import Choice, choice_key, difference, kept_choice
 from napari_wbc.pipeline.lab_report.content import content
 from napari_wbc.pipeline.lab_report.pool import pooled
@@ -39,36 +39,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SIGNED = "The report is signed in the project; write it again without signing."
-
-
-def audit_key(slide: str) -> str:
-    """The key of a project's note with the audit of a slide."""
-    return f"audit/{slide}"
-
-
-def kept_audit(value: object) -> Audit | None:
-    """The audit of a note; None where there is none, or it makes no sense.
-
-    Examples
-    --------
-    >>> kept_audit({"n": 50, "seed": 7}), kept_audit("garbage")
-    (Audit(n=50, seed=7), None)
-    """
-    match value:
-        case {"n": int(n), "seed": int(seed)}:
-            with suppress(WbcError):
-                return Audit(n, seed)
-    return None
-
-
-def audit_note(audit: Audit) -> dict[str, Any]:
-    """An audit as the note of a project."""
-    return {"n": audit.n, "seed": audit.seed, "when": now()}
-
-
-def new_audit(n: int = 50, seed: int | None = None) -> Audit:
-    """An audit of ``n`` cells of a slide, with a seed by chance where none is given."""
-    return Audit(n, secrets.randbelow(2**31) if seed is None else seed)
 
 
 def draw_audit(

@@ -10,8 +10,8 @@ from napari_wbc.errors import WbcError
 from napari_wbc.model.audit import Audit
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.table import CellTable
+from napari_wbc.pipeline.kept_audit import audit_key, kept_audit
 from napari_wbc.pipeline.lab_report.content import cells_sha256
-from napari_wbc.pipeline.lab_report.project import audit_key, kept_audit
 from napari_wbc.pipeline.lab_report.sign import Signed, note_key, signed_versions
 from napari_wbc.session.session import Session
 from napari_wbc.storage.codec import parts_of, with_parts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.prediction_sets import Calibration, calibrated
 from napari_wbc.model.table import CellTable
-from napari_wbc.pipeline.lab_report.project import audit_key, kept_audit
+from napari_wbc.pipeline.kept_audit import audit_key, kept_audit
 from napari_wbc.session.session import Session
 
 

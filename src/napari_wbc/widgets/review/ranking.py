@@ -14,7 +14,7 @@ from napari_wbc.model.table import CellTable
 from napari_wbc.model.words import counted
 from napari_wbc.pipeline.analysis import ReadField
 from napari_wbc.pipeline.choose import Choice, Doubted, choose_steps, doubt_steps
-from napari_wbc.pipeline.lab_report.project import audit_key, audit_note, kept_audit, new_audit
+from napari_wbc.pipeline.kept_audit import audit_key, audit_note, kept_audit, new_audit
 from napari_wbc.session.order import Order
 from napari_wbc.session.queue import ReviewQueue
 from napari_wbc.session.session import Session
