@@ -25,7 +25,7 @@ SETS = ("PBC", "Chula", "BCCD", "LISC", "seg_wbc_dataset2", "jhu_apl")
 
 
 def measured(answers: Answers) -> dict[str, object]:
-    """Share of true classes outside, worst draw in 20, and mean size, by cells that are reviewed."""
+    """Share of true classes inside, mean size and share of single classes, by cells that are reviewed."""
     chances = np.array(answers.chances)
     truth = np.array([answers.classes.index(label) for label in answers.truth])
     found = chances.any(axis=1)
