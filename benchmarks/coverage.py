@@ -248,7 +248,7 @@ def of_slides(slides: int) -> None:
         for n in SIZES:
             held = row(lambda rng, n=n, blood=blood: reviewed(rng, blood, n), slides, n)
             for laboratory in LABORATORIES:
-                for audit in (0, 50, 100):
+                for audit in (0, 25, 50, 100):
                     # An audit of a slide is less than the slide.
                     if audit < n:
                         held |= row(

@@ -281,3 +281,21 @@ def test_steps_of_unknown_number_do_not_flood_the_window():
             yield Progress("writing", 0, 0)
 
     assert len(list(worker._thinned(steps()))) < 50
+
+
+def test_when_python_ends_threads_end_at_their_next_step(job, qtbot):
+    began = threading.Event()
+    done = []
+
+    def steps():
+        began.set()
+        threading.Event().wait(0.3)
+        done.append("a step")
+        yield Progress("working", 1, 2)
+        done.append("a step too many")
+
+    job.start(steps)
+    qtbot.waitUntil(began.is_set)
+    worker._wait_for_threads()
+    assert done == ["a step"]
+    qtbot.waitUntil(lambda: not job.running)

@@ -7,8 +7,10 @@ wrapped before it is handed over.
 
 from __future__ import annotations
 
+import atexit
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -24,6 +26,8 @@ from napari_wbc.widgets.qt.responsive import undisturbed
 T = TypeVar("T")
 MIN_INTERVAL_S = 0.03
 """Least time between two signals of progress; a request to cancel waits no longer than that."""
+END_MS = 10_000
+"""Time that threads get to end when Python does."""
 _log = logging.getLogger(__name__)
 
 
@@ -164,3 +168,16 @@ def _thinned(steps: Steps[T]) -> Steps[T]:
         return result
     finally:
         steps.close()
+
+
+def _wait_for_threads() -> None:
+    """Ask all threads to end at their next step, and wait for them.
+
+    Python is about to delete what they signal through, which would abort the process. Of a program
+    that runs Qt's event loop napari does the same before it quits.
+    """
+    with suppress(RuntimeError):
+        _Worker.await_workers(END_MS)
+
+
+atexit.register(_wait_for_threads)
