@@ -31,8 +31,6 @@ Cells = Annotated[
     ),
 ]
 Workers = Annotated[int, Option(help="Processes that work on the tiles of a scanned film.")]
-
-
 Scheduler = Annotated[
     str | None,
     Option(help="dask.distributed scheduler whose workers do the tiles, as tls://host:8786."),

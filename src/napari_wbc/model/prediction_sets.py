@@ -18,7 +18,7 @@ import numpy as np
 
 from napari_wbc.model.audit import Audit, sample, strata
 from napari_wbc.model.cell import Cell, Prediction
-from napari_wbc.model.chance import chance
+from napari_wbc.model.chance import by_field, chance
 from napari_wbc.model.labels import usual_name
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import NOT_CLASSED, UNIDENTIFIED
@@ -77,12 +77,13 @@ def calibrated(table: CellTable, audit: Audit | None = None) -> Calibration | No
     >>> calibrated(CellTable()) is None
     True
     """
+    # Most slides are asked before anybody has reviewed them.
+    if sum(table.annotated_counts.values()) < FEWEST:
+        return None
     classified = [c for c in table.values() if c.prediction is not None and not c.candidate]
     by_chance = sorted(classified, key=lambda cell: chance(cell.cell_id))
-    fields = {fov_id: i for i, fov_id in enumerate(dict.fromkeys(c.fov_id for c in classified))}
-    by_field = sorted(by_chance, key=lambda cell: fields[cell.fov_id])
-    samples = [_reviewed_first(by_chance), _reviewed_first(by_field)]
-    best = max(samples, key=len)
+    in_fields = sorted(classified, key=by_field(table.values()))
+    best = max(_reviewed_first(by_chance), _reviewed_first(in_fields), key=len)
     of_one = [(probability, 1.0) for probability in best]
     if audit is not None and (audited := _audited(table, audit)) and len(audited) > len(of_one):
         of_one = audited

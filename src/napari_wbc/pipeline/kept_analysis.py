@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 import shapely
 
@@ -27,14 +27,14 @@ NO_REGIONS: Regions = MappingProxyType({})
 PARTS = (FAILED, BLOOD_CELLS, DISAGREEMENTS, LOOKED_AT, REGIONS)
 
 
-Kept: TypeAlias = tuple[
-    tuple[Failure, ...],
-    dict[str, dict[str, int]],
-    dict[str, str],
-    dict[str, str],
-    dict[str, dict[str, shapely.Geometry]],
-]
-"""Failures, blood cells, disagreements, parts looked at, and regions."""
+class Kept(NamedTuple):
+    """What a note says, as :func:`to_note` was given it."""
+
+    failures: tuple[Failure, ...]
+    blood_cells: dict[str, dict[str, int]]
+    disagreements: dict[str, str]
+    looked_at: dict[str, str]
+    regions: dict[str, dict[str, shapely.Geometry]]
 
 
 def note_key(slide: str) -> str:
@@ -98,7 +98,7 @@ def from_note(value: object, slide: Slide) -> Kept:
 
     Examples
     --------
-    >>> from_note("garbage", Slide("s", ()))
+    >>> tuple(from_note("garbage", Slide("s", ())))
     ((), {}, {}, {}, {})
     """
     failed = _by_field(value, FAILED)
@@ -116,7 +116,7 @@ def from_note(value: object, slide: Slide) -> Kept:
         if counts:
             blood_cells[field.fov_id] = counts
     regions = _regions(value, slide)
-    return tuple(failures), blood_cells, disagreements, looked_at, regions
+    return Kept(tuple(failures), blood_cells, disagreements, looked_at, regions)
 
 
 def merged_note(old: object, searched: Collection[str], new: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Cell
-from napari_wbc.model.chance import chance
+from napari_wbc.model.chance import by_field, chance
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import Taxonomy
 
@@ -168,10 +168,7 @@ def _key(
                 by_certainty(cell),
             )
         case Order.FIELD_BY_FIELD:
-            names = dict.fromkeys(cell.fov_id for cell in table.values())
-            fields = {fov: i for i, fov in enumerate(names)}
-            # By chance: a cell finder may list its surest cells first.
-            return lambda cell: (fields[cell.fov_id], chance(cell.cell_id))
+            return by_field(table.values())
         case Order.MOST_GAIN | Order.DOUBTED | Order.AUDIT:
             return lambda cell: (ranks.get(cell.cell_id, math.inf), by_certainty(cell))
         case _:

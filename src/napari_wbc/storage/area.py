@@ -13,8 +13,6 @@ from napari_wbc.files.guard import read_json
 from napari_wbc.model.words import printable
 
 _PLANAR = ("Polygon", "MultiPolygon")
-
-
 MAX_NAME = 60
 """Characters of the name of a region."""
 

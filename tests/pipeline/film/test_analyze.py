@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import shapely
 import tifffile
-from tests.slides import synthetic_scene, write_pages
+from tests.pipeline.film.conftest import SIDE
 
 from napari_wbc.detect.finders import make_detector
 from napari_wbc.errors import ReadError, WbcError
@@ -34,33 +34,7 @@ from napari_wbc.pipeline.project import export_project_steps, project_analysis, 
 from napari_wbc.pipeline.report import write_results
 
 pytestmark = pytest.mark.usefixtures("measured_once")
-SIDE = 256
 TILES = 9
-
-
-@pytest.fixture(scope="module")
-def scene():
-    return synthetic_scene(1200, n_fields=6, per_field=(2, 3))
-
-
-@pytest.fixture(scope="module")
-def slide(scene, tmp_path_factory):
-    return write_pages(tmp_path_factory.mktemp("slides") / "film.tif", scene)
-
-
-@pytest.fixture(autouse=True)
-def _large(monkeypatch):
-    """A slide of 1,200 pixels is a whole slide here."""
-    monkeypatch.setattr(opening, "MAX_PIXELS", 1_000_000)
-
-
-@pytest.fixture
-def analyzed(weights):
-    def analyze(path, **options):
-        film = FilmOptions(**{"side": SIDE, **options})
-        return analyze_steps([path], "hsv", weights=weights, device="cpu", film=film)
-
-    return analyze
 
 
 @pytest.fixture(scope="module")

@@ -8,31 +8,15 @@ import time
 from contextlib import closing
 
 import pytest
-from tests.pipeline.film.test_analyze import SIDE, said
-from tests.slides import synthetic_scene, write_pages
+from tests.pipeline.film.test_analyze import said
 
 from napari_wbc.errors import WbcError
-from napari_wbc.imaging.pyramid import opening
 from napari_wbc.model.progress import run
-from napari_wbc.pipeline.analyze import analyze_steps
 from napari_wbc.pipeline.film import cluster as module
-from napari_wbc.pipeline.film.analyze import FilmOptions
 from napari_wbc.pipeline.film.cluster import Cluster
 
 distributed = pytest.importorskip("distributed")
 pytestmark = pytest.mark.usefixtures("measured_once")
-
-
-@pytest.fixture(scope="module")
-def slide(tmp_path_factory):
-    scene = synthetic_scene(1200, n_fields=6, per_field=(2, 3))
-    return write_pages(tmp_path_factory.mktemp("slides") / "film.tif", scene)
-
-
-@pytest.fixture(autouse=True)
-def _large(monkeypatch):
-    """A slide of 1,200 pixels is a whole slide here."""
-    monkeypatch.setattr(opening, "MAX_PIXELS", 1_000_000)
 
 
 @pytest.fixture
@@ -44,15 +28,6 @@ def local():
         )
     ) as cluster:
         yield cluster
-
-
-@pytest.fixture
-def analyzed(weights):
-    def analyze(path, **options):
-        film = FilmOptions(**{"side": SIDE, **options})
-        return analyze_steps([path], "hsv", weights=weights, device="cpu", film=film)
-
-    return analyze
 
 
 def test_the_cells_are_those_of_one_process_though_a_worker_is_killed(slide, analyzed, local):

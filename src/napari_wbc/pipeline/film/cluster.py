@@ -15,7 +15,6 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -157,17 +156,12 @@ class ClusterCrew(Crew):
         self, finder: Detector, classifier: Classifier | None, models: Models, cluster: Cluster
     ) -> None:
         super().__init__(finder, classifier, models)
-        self._asked = models
         self._cluster = cluster
         self._client: Any = None
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        super().__exit__(kind, error, trace)
+    def close(self) -> None:
+        """Let go of the slide and of the cluster."""
+        super().close()
         if self._client is not None:
             # Where it is slow, its process ends it.
             with suppress(TimeoutError):
@@ -255,9 +249,10 @@ class ClusterCrew(Crew):
             yield None
 
     def _submitted(self, client: Any, task: Task) -> Any:
-        resources = {GPU: 1} if self._asked.device == "cuda" else None
+        assert self._models is not None
+        resources = {GPU: 1} if self._models.device == "cuda" else None
         # Not pure: a task that is tried again is another one.
-        return client.submit(do_task, self._asked, task, pure=False, resources=resources)
+        return client.submit(do_task, self._models, task, pure=False, resources=resources)
 
     def _answer(self, future: Any) -> tuple[str, Any]:
         """Why a task failed, and its result."""

@@ -75,8 +75,14 @@ class Crew:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the slide and of all workers."""
         self._bench.close()
-        self._stop()
+        for worker in self._workers:
+            worker.stop()
+        self._workers = []
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -164,11 +170,6 @@ class Crew:
     @property
     def _busy(self) -> int:
         return sum(worker.task is not None for worker in self._workers)
-
-    def _stop(self) -> None:
-        for worker in self._workers:
-            worker.stop()
-        self._workers = []
 
 
 class _Worker:

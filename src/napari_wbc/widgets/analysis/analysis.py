@@ -245,11 +245,11 @@ class AnalysisPanel(Panel, QWidget):
     @property
     def disagreements(self) -> dict[str, str]:
         """Field to how far its cell finders disagreed when it was last analyzed."""
-        return from_note(self._kept_note(), self.session.slide)[2]
+        return from_note(self._kept_note(), self.session.slide).disagreements
 
     def _kept_regions(self, fov_id: str) -> dict[str, Any]:
         """The regions of a film that its project keeps."""
-        return from_note(self._kept_note(), self.session.slide)[4].get(fov_id, {})
+        return from_note(self._kept_note(), self.session.slide).regions.get(fov_id, {})
 
     def _find_zones(self) -> None:
         field = self.session.field
